@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from embedding_fleet import fleet
+from bucket_sources import Bucket
+from embedding_fleet import Answer, fleet
+from emulators import reachable
+from fake_gcs import FakeGcs
 
 import vecver
 from vecver.flows.ingesting import ray_fleet, ray_workers
@@ -55,12 +58,15 @@ def texts_in(log: Path) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[None]:
-    """Ray on this machine."""
+def session() -> Iterator[FakeGcs]:
+    """Ray on this machine; its workers reach this bucket."""
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # its embedders: no worker can import a test
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+    with FakeGcs() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield server
+        ray.shutdown()
+        server.shutdown()
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def facts(report: vecver.Report) -> dict[str, Any]:
     return {**report.to_dict(), "commit": None, "seconds": None}
 
 
-def test_it_makes_the_same_versions_as_here(session: None, pages: Path, tmp_path: Path) -> None:
+def test_it_makes_the_same_versions_as_here(session: FakeGcs, pages: Path, tmp_path: Path) -> None:
     here, there = opened(tmp_path / "here"), opened(tmp_path / "there")
     counted: Counter[str] = Counter()
 
@@ -124,7 +130,7 @@ def test_it_makes_the_same_versions_as_here(session: None, pages: Path, tmp_path
     assert not (tmp_path / "there" / "parts").exists() or not [*(tmp_path / "there" / "parts").rglob("*.*")]
 
 
-def test_records_are_embedded_there_and_those_with_vectors_are_written_here(session: None, tmp_path: Path) -> None:
+def test_records_are_embedded_there_and_those_with_vectors_are_written_here(session: FakeGcs, tmp_path: Path) -> None:
     rows = [{"id": f"r{n}", "text": f"record {n % 7}", "title": f"T{n}", "n": n} for n in range(50)]
     here, there = opened(tmp_path / "here"), opened(tmp_path / "there")
     reports = [
@@ -138,7 +144,7 @@ def test_records_are_embedded_there_and_those_with_vectors_are_written_here(sess
     assert report.chunks["live"] == 1
 
 
-def test_equal_texts_are_embedded_once_by_however_many_workers(session: None, pages: Path, tmp_path: Path) -> None:
+def test_equal_texts_are_embedded_once_by_however_many_workers(session: FakeGcs, pages: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     docs = opened(tmp_path / "kb")
     report = docs.ingest(pages, embedder=noted(log), on="ray", workers=3)
@@ -151,7 +157,7 @@ def test_equal_texts_are_embedded_once_by_however_many_workers(session: None, pa
 
 
 def test_rows_are_handed_over_in_several_segments(
-    session: None, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: FakeGcs, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crew, "KEPT_ROWS", 8)
     monkeypatch.setattr(crew, "CALL_ROWS", 8)
@@ -185,13 +191,12 @@ def embedders_at_work() -> list[int]:
     return found
 
 
-def test_a_killed_actor_costs_only_what_it_was_embedding(session: None, tmp_path: Path) -> None:
+def test_a_killed_actor_costs_only_what_it_was_embedding(session: FakeGcs, tmp_path: Path) -> None:
     log, docs = tmp_path / "log", opened(tmp_path / "kb")
-    rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(3000)]
     reports: list[vecver.Report] = []
 
     def work() -> None:
-        reports.append(docs.ingest(rows, label="r", embedder=noted(log, 0.05), on="ray", workers=2))
+        reports.append(docs.ingest(three_thousand(), label="r", embedder=noted(log, 0.05), on="ray", workers=2))
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -200,7 +205,8 @@ def test_a_killed_actor_costs_only_what_it_was_embedding(session: None, tmp_path
     worker.join(120)
     texts = texts_in(log)
     assert reports and len(texts) == 3000 == reports[0].chunks["live"]
-    assert sum(texts.values()) - 3000 <= 2 * crew.CALL_ROWS
+    assert sum(texts.values()) - 3000 <= crew.CALL_ROWS
+    assert reports[0].chunks["embedded"] + reports[0].chunks["reused"] == 3000
     assert not docs.repository.check().problems
 
 
@@ -208,25 +214,34 @@ DRIVER = """
 import ray, sys, test_ray, vecver
 from pathlib import Path
 ray.cloudpickle.register_pickle_by_value(test_ray)
-place, log = map(Path, sys.argv[1:])
+place, log = sys.argv[1], Path(sys.argv[2])
 rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(3000)]
 vecver.open(place).dataset("d").ingest(rows, label="r", embedder=test_ray.noted(log, 0.05), on="ray:local", workers=2)
 """
 
 
-def test_after_a_killed_driver_the_next_run_goes_on(session: None, tmp_path: Path) -> None:
-    log, docs = tmp_path / "log", opened(tmp_path / "kb")
+def driver_on(place: str, log: Path) -> subprocess.Popen[bytes]:
+    """A process that ingests 3000 records on a cluster of its own."""
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    command = [sys.executable, "-c", DRIVER, str(tmp_path / "kb"), str(log)]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path) as driver:
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.Popen([sys.executable, "-c", DRIVER, place, str(log)], env=environment, cwd=log.parent)
+
+
+def three_thousand() -> list[dict[str, str]]:
+    """The records of that process."""
+    return [{"id": f"r{n}", "text": f"record {n}"} for n in range(3000)]
+
+
+def test_after_a_killed_driver_the_next_run_goes_on(session: FakeGcs, tmp_path: Path) -> None:
+    log, docs = tmp_path / "log", opened(tmp_path / "kb")
+    with driver_on(str(tmp_path / "kb"), log) as driver:
         wait_until_embedded(log, 1200, lambda: driver.poll() is None)
         driver.kill()
     assert docs.branches() == {}
-    rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(3000)]
     deadline = time.monotonic() + 60
     while True:  # until Ray has ended the workers, whose source is still held
         try:
-            report = docs.ingest(rows, label="r", embedder=noted(log), on="ray", workers=2)
+            report = docs.ingest(three_thousand(), label="r", embedder=noted(log), on="ray", workers=2)
             break
         except vecver.ConflictError:
             assert time.monotonic() < deadline
@@ -238,7 +253,43 @@ def test_after_a_killed_driver_the_next_run_goes_on(session: None, tmp_path: Pat
     assert not docs.repository.check().problems
 
 
-def test_two_drivers_do_not_pay_for_the_same_source(session: None, tmp_path: Path) -> None:
+@pytest.mark.deep
+def test_workers_write_to_a_repository_on_s3(session: FakeGcs, tmp_path: Path) -> None:
+    here = opened(tmp_path / "here")
+    here.ingest(three_thousand(), label="r", embedder=noted(tmp_path / "log"))
+    with reachable("seaweedfs") as s3:
+        there = vecver.open(s3.url("kb"), create=True, cache=tmp_path / "cache").dataset("d")
+        with driver_on(s3.url("kb"), tmp_path / "other") as driver:
+            assert driver.wait(120) == 0
+        assert there.show("main").vector_root == here.show("main").vector_root
+        assert not there.repository.check().problems
+
+
+def test_repository_and_source_lie_in_a_bucket_where_an_object_is_deleted(session: FakeGcs, tmp_path: Path) -> None:
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    bucket, here = Bucket(session), opened(tmp_path / "here")
+    there = vecver.open(bucket.url("kb"), create=True, cache=tmp_path / "cache").dataset("d")
+
+    def delete(method: str, name: str) -> None:
+        if name == "pages/3.md" and name in session.objects:
+            bucket.delete(name)
+
+    reports = []
+    for docs, on in ((here, None), (there, "ray")):
+        for number in range(8):
+            bucket.put(f"pages/{number}.md", page(number))
+        session.before = delete
+        reports.append(docs.ingest(bucket.url("pages"), embedder="hashing", on=on, workers=2))
+        session.before = lambda method, name: None
+    assert facts(reports[0]) == facts(reports[1])
+    assert there.documents() == [f"{number}.md" for number in range(8) if number != 3]
+    assert there.show("main").vector_root == here.show("main").vector_root
+    assert not there.repository.check().problems
+    bucket.put("pages/3.md", page(3))
+    assert there.ingest(bucket.url("pages")).names["added"] == ("3.md",)
+
+
+def test_two_drivers_do_not_pay_for_the_same_source(session: FakeGcs, tmp_path: Path) -> None:
     docs, log = opened(tmp_path / "kb"), tmp_path / "log"
     rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(200)]
     first = threading.Thread(
@@ -254,7 +305,7 @@ def test_two_drivers_do_not_pay_for_the_same_source(session: None, tmp_path: Pat
 
 
 def test_a_cluster_of_another_version_is_refused(
-    session: None, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: FakeGcs, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docs = opened(tmp_path / "kb")
     monkeypatch.setattr(ray_fleet, "HERE", (ray_workers.HERE[0], "0.0.9"))
@@ -264,7 +315,7 @@ def test_a_cluster_of_another_version_is_refused(
 
 
 def test_a_worker_that_does_not_reach_the_repository_says_so(
-    session: None, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: FakeGcs, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docs = opened(tmp_path / "kb")
     elsewhere = tmp_path / "elsewhere"
@@ -277,6 +328,43 @@ def test_a_worker_that_does_not_reach_the_repository_says_so(
         docs.ingest(pages, embedder="hashing", on="ray")
 
 
+def test_another_version_of_ray_is_told_from_no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    docs = opened(tmp_path / "kb")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    for message, code in (
+        ("Version mismatch: The cluster was started with", "cluster_version"),
+        ("refused", "no_cluster"),
+    ):
+
+        def refuse(message: str = message, **_: Any) -> None:
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(ray, "init", refuse)
+        with pytest.raises(vecver.BackendError) as caught:
+            docs.ingest([{"id": "a", "text": "b"}], label="r", embedder="hashing", on="ray://127.0.0.1")
+        assert caught.value.code == code and "nothing was changed" in caught.value.hint
+
+
+def test_a_full_store_ends_the_ingest_which_goes_on_where_there_is_room(session: FakeGcs, tmp_path: Path) -> None:
+    disk, log = tmp_path / "disk", tmp_path / "log"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        docs = opened(disk / "kb")
+        rows = [{"id": f"r{n}", "text": f"record {n} " * 20} for n in range(2500)]
+        with pytest.raises(vecver.BackendError) as caught:
+            docs.ingest(rows, label="r", embedder=noted(log), on="ray", workers=2)
+        assert caught.value.code == "store_full" and docs.branches() == {}, caught.value.message
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        report = docs.ingest(rows, label="r", embedder=noted(log))
+        assert report.chunks["live"] == 2500 and report.chunks["reused"] > 0
+        assert not docs.repository.check().problems
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
 class Unsteady(Noted):
     """It fails at the third batch."""
 
@@ -286,7 +374,7 @@ class Unsteady(Noted):
         return super().embed(texts)
 
 
-def test_the_error_of_an_embedder_ends_the_ingest_and_keeps_what_was_made(session: None, tmp_path: Path) -> None:
+def test_the_error_of_an_embedder_ends_the_ingest_and_keeps_what_was_made(session: FakeGcs, tmp_path: Path) -> None:
     docs, log = opened(tmp_path / "kb"), tmp_path / "log"
     rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(600)]
     unsteady = vecver.embedder(Unsteady(log), fingerprint="noted")
@@ -297,7 +385,9 @@ def test_the_error_of_an_embedder_ends_the_ingest_and_keeps_what_was_made(sessio
     assert report.chunks["reused"] >= 100 and set(texts_in(log).values()) == {1}
 
 
-def test_a_text_that_an_endpoint_refuses_costs_its_document_alone(session: None, pages: Path, tmp_path: Path) -> None:
+def test_a_text_that_an_endpoint_refuses_costs_its_document_alone(
+    session: FakeGcs, pages: Path, tmp_path: Path
+) -> None:
     with fleet(1) as (node,):
         here, there = opened(tmp_path / "here"), opened(tmp_path / "there")
         for docs in (here, there):
@@ -319,7 +409,26 @@ def test_a_text_that_an_endpoint_refuses_costs_its_document_alone(session: None,
         assert again.names["added"] == ("new.md",) and again.names["changed"] == ("03.md",)
 
 
-def test_an_embedder_that_cannot_travel_is_refused(session: None, tmp_path: Path) -> None:
+def test_an_endpoint_that_changes_its_dimension_ends_the_ingest(session: FakeGcs, tmp_path: Path) -> None:
+    docs = opened(tmp_path / "kb")
+    rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(1000)]
+    with fleet(1) as (node,):
+        how: dict[str, Any] = {"label": "r", "embedder": f"tei:toy@{node.url}"}
+
+        def change(texts: list[str]) -> Answer | None:
+            node.dim = 8 if len(node.texts) > 300 else 16
+            return None
+
+        node.trouble = change
+        with pytest.raises(vecver.SpaceMismatchError, match="8 dimensions") as caught:
+            docs.ingest(rows, on="ray", workers=2, **how)
+        assert "what was embedded is kept" in caught.value.hint and docs.branches() == {}
+        node.trouble, node.dim = lambda texts: None, 16
+        assert docs.ingest(rows, **how).chunks["reused"] > 0
+        assert Counter(node.texts).total() - 1000 <= crew.CALL_ROWS  # of the worker that met no error, in flight
+
+
+def test_an_embedder_that_cannot_travel_is_refused(session: FakeGcs, tmp_path: Path) -> None:
     stuck = Noted(tmp_path / "log")
     stuck.lock = threading.Lock()  # type: ignore[attr-defined]
     docs = opened(tmp_path / "kb")
@@ -327,7 +436,7 @@ def test_an_embedder_that_cannot_travel_is_refused(session: None, tmp_path: Path
         docs.ingest([{"id": "a", "text": "b"}], label="r", embedder=vecver.embedder(stuck, fingerprint="s"), on="ray")
 
 
-def test_places_that_are_none(session: None, tmp_path: Path) -> None:
+def test_places_that_are_none(session: FakeGcs, tmp_path: Path) -> None:
     docs = opened(tmp_path / "kb")
     with pytest.raises(vecver.InvalidInputError, match="does not run on 'rya'"):
         docs.ingest([{"id": "a", "text": "b"}], label="r", on="rya")

@@ -5,11 +5,13 @@
                where an endpoint may refuse texts, actors embed them before `accept`, which gets the sound documents
 
 The driver holds names and digests. A document's bytes pass through it when its digest is compared, and texts stay in
-Ray's object store: at most IN_FLIGHT bytes of documents wait for a task, and `pipeline.ray.crew` bounds the rest.
+Ray's object store: at most IN_FLIGHT bytes of documents wait for a task, and `pipeline.ray.crew` bounds the rest. Ray
+keeps an object of less than 100 kB in the memory of the process that asked for it, here until it is handed over: so
+PART_DOCUMENTS are enough that even the shards of documents of a line are larger (measured: benchmarks/scale_ray.py).
 
 Decisions
-1. What is embedded twice was in flight: an actor makes the vectors of a call durable before the call ends. So after a
-   kill of anything, in this run or the next, only calls that had not ended are computed again.
+1. What is embedded twice was in flight: an actor makes vectors durable after each EMBED_ROWS. So after a kill of
+   anything, in this run or the next, at most so many texts an actor are embedded again.
 2. If the driver is killed, Ray ends its workers. The next run parses what was not committed again, which is cheap
    beside embedding, and finds its vectors.
 3. One ingest of a source at a time runs on Ray: a second would pay for the same vectors. It is refused while the first
@@ -59,8 +61,8 @@ if TYPE_CHECKING:
 
 Accept = Callable[[CutPart], npt.NDArray[np.bool_]]
 
-PART_DOCUMENTS: Final = 64  # of a batch, for each actor
-MOST_DOCUMENTS: Final = 1024
+PART_DOCUMENTS: Final = 256  # of a batch, for each actor
+MOST_DOCUMENTS: Final = 8192
 PART_BYTES: Final = 1 << 20  # likewise
 MOST_BYTES: Final = 16 << 20
 IN_FLIGHT: Final = 256 << 20  # bytes of documents that wait for a task or are in one
@@ -288,10 +290,11 @@ class Fleet:
         if done.pieces:
             yield Progressed(replace(counts, unseen=Unseen()), done.result.seconds)
         for piece in done.pieces:
-            piece.owner.left -= 1
-            piece.owner.refused.update(done.result.refused)
-            if not piece.owner.left and piece.method == pipeline.ray.WRITE:
-                yield from self._settled(piece.owner)
+            part, piece.owner = piece.owner, None  # the piece stays until it is handed over
+            part.left -= 1
+            part.refused.update(done.result.refused)
+            if not part.left and piece.method == pipeline.ray.WRITE:
+                yield from self._settled(part)
 
     def _settled(self, part: _Part) -> Iterator[Progressed]:
         """A batch is done: what is known of its documents."""

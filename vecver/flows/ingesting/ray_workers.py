@@ -14,6 +14,7 @@ import pickle
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -36,7 +37,7 @@ from vecver.version import __version__
 
 Keys = npt.NDArray[np.uint8]  # (n, 16)
 Mask = npt.NDArray[np.bool_]  # (n,)
-EMBED_ROWS = 1024  # looked up and written at once
+EMBED_ROWS = 512  # looked up and written at once, and then durable
 HERE = (".".join(platform.python_version_tuple()[:2]), __version__)
 
 
@@ -253,7 +254,7 @@ def _means(plan: Plan, embedder: Embedder) -> Preparation:
 
 
 class RowWriter:
-    """Embeds rows and writes them to segments of its own. Vectors are durable when `write` returns."""
+    """Embeds rows and writes them to segments of its own. Vectors are durable after each EMBED_ROWS."""
 
     _versions: Versions
     _embedder: Embedder
@@ -300,10 +301,12 @@ class RowWriter:
         for shard in shards:
             names, documents = (shard.chunks.column(name).to_pylist() for name in ("embedded", "document"))
             texts.update(zip(names, zip(shard.texts, documents, strict=True), strict=True))
-        try:
-            refused = self._embedding.refused(texts)
-        finally:
-            self._draft.seal()
+        refused, rows = dict[bytes, str](), iter(texts.items())
+        while some := dict(islice(rows, EMBED_ROWS)):
+            try:
+                refused |= self._embedding.refused(some)
+            finally:
+                self._draft.seal()
         return Written(self._embedding.taken(), {"embed": perf_counter() - since}, refused)
 
     def write(self, chosen: Sequence[Chosen], *shards: Shard) -> Written:
@@ -319,10 +322,7 @@ class RowWriter:
         for which, shard in zip(chosen, shards, strict=True):
             if shard.documents is not None:
                 self._draft.stage(NewRows(_filtered(shard.documents, which.documents), rows.slice(0, 0)))
-        try:
-            seconds = self._write(new, texts)
-        finally:
-            self._draft.seal()
+        seconds = self._write(new, texts)
         return Written(self._embedding.taken(), seconds)
 
     def hand_over(self) -> list[WrittenRows]:
@@ -334,7 +334,10 @@ class RowWriter:
         documents, seconds = new.table.column("document").to_pylist(), {"embed": 0.0, "write": 0.0}
         for start in range(0, len(new), EMBED_ROWS):
             rows, since = new.slice(start, EMBED_ROWS), perf_counter()
-            vectors = self._embedding.vectors(rows, texts, documents)
+            try:
+                vectors = self._embedding.vectors(rows, texts, documents)
+            finally:
+                self._draft.seal()
             made = perf_counter()
             self._draft.add(rows, vectors)
             seconds["embed"] += made - since

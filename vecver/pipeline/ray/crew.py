@@ -13,8 +13,7 @@ once.
 Decisions
 1. The pieces lie in Ray's object store until they are handed over, which spills them to disk where memory is short.
    KEPT_ROWS and KEPT_BYTES bound them a seat.
-2. Two calls at once keep an actor busy while the caller reacts. A call is small enough that what is lost with an actor
-   takes seconds to make again.
+2. Two calls at once keep an actor busy while the caller reacts. A call takes CALL_ROWS, or one piece if that has more.
 3. An actor asks Ray for no CPU. A model in it uses the cores of its node as it does elsewhere, and one that waits for
    an endpoint uses none. The tasks that feed the crew ask for one each, so as many run as there are cores.
 """
