@@ -205,7 +205,7 @@ def test_a_killed_actor_costs_only_what_it_was_embedding(session: FakeGcs, tmp_p
     worker.join(120)
     texts = texts_in(log)
     assert reports and len(texts) == 3000 == reports[0].chunks["live"]
-    assert sum(texts.values()) - 3000 <= crew.CALL_ROWS
+    assert sum(texts.values()) - 3000 <= ray_workers.EMBED_ROWS
     assert reports[0].chunks["embedded"] + reports[0].chunks["reused"] == 3000
     assert not docs.repository.check().problems
 
@@ -214,17 +214,18 @@ DRIVER = """
 import ray, sys, test_ray, vecver
 from pathlib import Path
 ray.cloudpickle.register_pickle_by_value(test_ray)
-place, log = sys.argv[1], Path(sys.argv[2])
+place, log, on = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 rows = [{"id": f"r{n}", "text": f"record {n}"} for n in range(3000)]
-vecver.open(place).dataset("d").ingest(rows, label="r", embedder=test_ray.noted(log, 0.05), on="ray:local", workers=2)
+vecver.open(place).dataset("d").ingest(rows, label="r", embedder=test_ray.noted(log, 0.05), on=on, workers=2)
 """
 
 
-def driver_on(place: str, log: Path) -> subprocess.Popen[bytes]:
-    """A process that ingests 3000 records on a cluster of its own."""
+def driver_on(place: str, log: Path, on: str = "ray") -> subprocess.Popen[bytes]:
+    """A process that ingests 3000 records, by default on the cluster of the session."""
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.Popen([sys.executable, "-c", DRIVER, place, str(log)], env=environment, cwd=log.parent)
+    address = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address} if on == "ray" else {}
+    environment = {**os.environ, **address, "PYTHONPATH": path}
+    return subprocess.Popen([sys.executable, "-c", DRIVER, place, str(log), on], env=environment, cwd=log.parent)
 
 
 def three_thousand() -> list[dict[str, str]]:
@@ -248,7 +249,7 @@ def test_after_a_killed_driver_the_next_run_goes_on(session: FakeGcs, tmp_path: 
             time.sleep(0.5)
     texts = texts_in(log)
     assert len(texts) == 3000 == report.chunks["live"]
-    assert sum(texts.values()) - 3000 <= 4 * crew.CALL_ROWS
+    assert sum(texts.values()) - 3000 <= 2 * ray_workers.EMBED_ROWS
     assert report.chunks["embedded"] < 3000
     assert not docs.repository.check().problems
 
@@ -259,7 +260,7 @@ def test_workers_write_to_a_repository_on_s3(session: FakeGcs, tmp_path: Path) -
     here.ingest(three_thousand(), label="r", embedder=noted(tmp_path / "log"))
     with reachable("seaweedfs") as s3:
         there = vecver.open(s3.url("kb"), create=True, cache=tmp_path / "cache").dataset("d")
-        with driver_on(s3.url("kb"), tmp_path / "other") as driver:
+        with driver_on(s3.url("kb"), tmp_path / "other", "ray:local") as driver:  # whose workers have S3's settings
             assert driver.wait(120) == 0
         assert there.show("main").vector_root == here.show("main").vector_root
         assert not there.repository.check().problems
@@ -425,7 +426,7 @@ def test_an_endpoint_that_changes_its_dimension_ends_the_ingest(session: FakeGcs
         assert "what was embedded is kept" in caught.value.hint and docs.branches() == {}
         node.trouble, node.dim = lambda texts: None, 16
         assert docs.ingest(rows, **how).chunks["reused"] > 0
-        assert Counter(node.texts).total() - 1000 <= crew.CALL_ROWS  # of the worker that met no error, in flight
+        assert Counter(node.texts).total() - 1000 <= ray_workers.EMBED_ROWS  # in flight where there was no error
 
 
 def test_an_embedder_that_cannot_travel_is_refused(session: FakeGcs, tmp_path: Path) -> None:

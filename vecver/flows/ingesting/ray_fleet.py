@@ -160,7 +160,9 @@ class Fleet:
     # -- the embedder -----------------------------------------------------------------------------
 
     def open_embedder(self, spec: str | Json) -> FleetEmbedder:
-        """Start the workers, and open an embedder in each.
+        """Start the workers, and open the embedder in the first one.
+
+        The others then open it by its recipe: an endpoint is asked once what it is, and may not change meanwhile.
 
         Raises as `pipeline.ray.connected`, what the first one raises, InvalidInputError (the embedder cannot travel).
         """
@@ -168,12 +170,11 @@ class Fleet:
             self._cluster = self._stack.enter_context(pipeline.ray.connected(self._place))
         self._stack.callback(self._end_workers)
         self._seats = self._workers or self._cluster.gpus or self._cluster.nodes
-        self._setup = replace(self._setup, embedder=spec)
-        setup = _pickled(self._setup)
+        setup = _pickled(replace(self._setup, embedder=spec))
         with step(f"starting {self._seats} workers on Ray"):
             self._actors = {number: self._new_actor() for number in range(self._seats)}
-            described, *_ = [actor.open.remote(HERE, setup) for actor in self._actors.values()]
-            known: Described = _got(described)
+            known: Described = _got(self._actors[0].open.remote(HERE, setup))
+            self._setup = replace(self._setup, embedder=known.recipe)
             self._embedder, self._may_refuse = FleetEmbedder(self._actors[0], known), known.may_refuse
         return self._embedder
 
