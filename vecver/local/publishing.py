@@ -37,9 +37,9 @@ class Publishing(Handle):
         folder under the same path on both sides. If interrupted, the same call goes on. What a version changes in a
         collection is upserted as ever.
 
-        Raises NotFoundError, InvalidInputError (what Milvus cannot hold, no bulk import), ConflictError (another process
-        publishes), IntegrityError (somebody else changed the collection), BackendError. After any failure every version
-        that was published is searched as before, and the next publish sweeps what is half there.
+        Raises NotFoundError, InvalidInputError (what Milvus cannot hold, no bulk import), ConflictError (another
+        process publishes), IntegrityError (somebody else changed the collection), BackendError. After any failure every
+        version that was published is searched as before, and the next publish sweeps what is half there.
         """
         return self._session.milvus.publisher(self.name, to, progress, bulk).publish(
             text_of(at), dedicated=dedicated, flat=flat
