@@ -156,6 +156,21 @@ def test_equal_texts_are_embedded_once_by_however_many_workers(session: FakeGcs,
     assert again.chunks["embedded"] == 0 and texts_in(log) == texts
 
 
+class Threaded(Noted):
+    """It notes what OpenMP is told."""
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        self.log.write_text(os.environ.get("OMP_NUM_THREADS", "all"))
+        return np.ones((len(texts), self.dim), np.float32)
+
+
+def test_a_worker_that_is_alone_on_its_node_uses_all_cores(session: FakeGcs, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    embedder = vecver.embedder(Threaded(log), fingerprint="threaded")
+    opened(tmp_path / "kb").ingest([{"id": "a", "text": "b"}], label="r", embedder=embedder, on="ray", workers=1)
+    assert log.read_text() == "all"
+
+
 def test_rows_are_handed_over_in_several_segments(
     session: FakeGcs, pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

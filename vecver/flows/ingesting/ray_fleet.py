@@ -86,7 +86,7 @@ def fleet_on(
     Raises as `connected`, InvalidInputError (a repository in memory), ConflictError (another process does the same).
     """
     pipeline.ray.check_place(place)
-    setup = Setup(address_of(versions.store), versions.id, opener, "")
+    setup = Setup(address_of(versions.store), versions.id, opener, "", on_node=1)
     with ExitStack() as stack:
         if not options.dry_run:
             for label in sorted({source.label for source in sources}):
@@ -170,6 +170,7 @@ class Fleet:
             self._cluster = self._stack.enter_context(pipeline.ray.connected(self._place))
         self._stack.callback(self._end_workers)
         self._seats = self._workers or self._cluster.gpus or self._cluster.nodes
+        self._setup = replace(self._setup, on_node=-(-self._seats // self._cluster.nodes))
         setup = _pickled(replace(self._setup, embedder=spec))
         with step(f"starting {self._seats} workers on Ray"):
             self._actors = {number: self._new_actor() for number in range(self._seats)}

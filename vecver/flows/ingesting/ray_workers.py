@@ -10,6 +10,7 @@ a document lies in the shard that its batch names; it may lie in another segment
 
 from __future__ import annotations
 
+import os
 import pickle
 import platform
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ class Setup:
     repository: str  # its id
     open_embedder: OpenEmbedder
     embedder: str | Json
+    on_node: int  # actors that share the cores of a node
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,18 @@ def check_versions(driver: tuple[str, str]) -> None:
         )
 
 
+def use_cores(on_node: int) -> None:
+    """Let a model in this actor use the cores that are its share, all of them if it is alone on the node.
+
+    Ray sets OMP_NUM_THREADS to 1 in an actor that asks for no core, unless the node's own environment sets it. Takes
+    effect before torch is imported.
+    """
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        del os.environ["OMP_NUM_THREADS"]
+        if on_node > 1:
+            os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // on_node))
+
+
 # -- tasks ----------------------------------------------------------------------------------------
 
 
@@ -266,6 +280,7 @@ class RowWriter:
         """Open the repository and the embedder. Raises BackendError (another version; no repository) and as these."""
         check_versions(driver)
         opened: Setup = pickle.loads(setup)
+        use_cores(opened.on_node)
         self._versions = _opened(opened)
         e = self._embedder = opened.open_embedder(opened.embedder)
         refuses = may_refuse(e)
