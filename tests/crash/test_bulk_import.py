@@ -347,9 +347,10 @@ def test_where_there_is_no_bulk_import_it_is_refused(tmp_path: Path, storage: Pa
     let_go(tmp_path / "kb")
 
 
-def test_a_storage_that_no_server_can_read_is_refused(docs: vecver.Dataset) -> None:
-    with pytest.raises(InvalidInputError, match="memory"):
-        docs.publish(bulk="memory://")
+@pytest.mark.parametrize("storage", ["memory://", "http://somewhere/x"])
+def test_a_storage_that_no_server_can_read_is_refused(docs: vecver.Dataset, storage: str) -> None:
+    with pytest.raises(InvalidInputError, match="reads no files from"):
+        docs.publish(bulk=storage)
 
 
 # -- on a real server ------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from vecver.errors import BackendError, InvalidInputError, say
 from vecver.model import PublishedRows
 from vecver.progress import Progress
 from vecver.repo import Again, Import, Intent, Ledger, Part, Publications, Roots
-from vecver.store import LocalStore, MemoryStore, Store, open_store
+from vecver.store import BUCKETS, LocalStore, Store, open_store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,17 +142,17 @@ class Importer:
 
 def open_storage(address: str) -> Store:
     """The folder or bucket through which a server is given files. Raises InvalidInputError, BackendError."""
-    storage = open_store(address, cache_bytes=0)
-    if isinstance(storage, MemoryStore):
+    scheme, separator, _ = address.partition("://")
+    if separator and scheme not in ("file", *BUCKETS):
         raise InvalidInputError(
-            "a Milvus server cannot read files in this process's memory",
+            f"a Milvus server reads no files from {scheme}://",
             code="invalid_storage",
             hint=say(
                 "bulk= takes the server's bucket, s3://BUCKET/PREFIX, or a folder that it reads",
                 cli="--bulk takes the server's bucket, s3://BUCKET/PREFIX, or a folder that it reads",
             ),
         )
-    return storage
+    return open_store(address, cache_bytes=0)
 
 
 def path_for_server(storage: Store, file: str) -> str:
