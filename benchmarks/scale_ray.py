@@ -295,7 +295,7 @@ def kill(chance: random.Random) -> dict[str, Any]:
     ) as process:
         moment = chance.randrange(1, TEXTS - 600)
         if victim == "task":
-            wait_for(lambda: process.poll() is not None or tasks())
+            wait_for(lambda: process.poll() is not None or bool(tasks()))
             time.sleep(chance.random())
         else:
             wait_for(lambda: process.poll() is not None or embedded(log) >= moment)

@@ -307,7 +307,7 @@ def test_a_failed_import_says_why_and_publishes_nothing(
 
 def test_later_versions_are_upserted(docs: vecver.Dataset, server: BulkServer, storage: Path) -> None:
     told: list[int] = []
-    first = docs.publish(bulk=str(storage), progress=lambda what, count, total: told.append(count))
+    first = docs.publish(bulk=str(storage), progress=lambda _, count, total=None: told.append(count))
     assert sum(told) == len(CONTENT) and first.written == len(CONTENT)
     ingest(docs, {**CONTENT, "new": Doc("new", "new", 1)})
     second = docs.publish(bulk=str(storage))
