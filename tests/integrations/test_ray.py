@@ -225,6 +225,28 @@ def test_a_killed_actor_costs_only_what_it_was_embedding(session: FakeGcs, tmp_p
     assert not docs.repository.check().problems
 
 
+@pytest.mark.deep
+def test_a_killed_actor_that_asks_an_endpoint_costs_only_what_it_was_embedding(
+    session: FakeGcs, tmp_path: Path
+) -> None:
+    docs, reports = opened(tmp_path / "kb"), list[vecver.Report]()
+    with fleet(1) as (node,):
+        node.pause_s = 0.05
+        how: dict[str, Any] = {"label": "r", "embedder": f"tei:toy@{node.url}", "on": "ray", "workers": 2}
+        worker = threading.Thread(target=lambda: reports.append(docs.ingest(three_thousand(), **how)))
+        worker.start()
+        while len(node.texts) < 700:
+            assert worker.is_alive()
+            time.sleep(0.02)
+        os.kill(embedders_at_work()[0], signal.SIGKILL)
+        worker.join(120)
+        texts = Counter(node.texts)
+    assert reports and reports[0].chunks["live"] == 3000 and not reports[0].failures
+    assert texts.total() - len(texts) <= ray_workers.EMBED_ROWS
+    assert reports[0].chunks["embedded"] + reports[0].chunks["reused"] == 3000
+    assert not docs.repository.check().problems
+
+
 DRIVER = """
 import ray, sys, test_ray, vecver
 from pathlib import Path
