@@ -6,8 +6,8 @@
 
 The driver holds names and digests. A document's bytes pass through it when its digest is compared, and texts stay in
 Ray's object store: at most IN_FLIGHT bytes of documents wait for a task, and `pipeline.ray.crew` bounds the rest. Ray
-keeps an object of less than 100 kB in the memory of the process that asked for it, here until it is handed over: so
-PART_DOCUMENTS are enough that even the shards of documents of a line are larger (measured: benchmarks/scale_ray.py).
+keeps an object of less than 100 kB in the memory of the process that asked for it, here until it is handed over. Shards
+of PART_DOCUMENTS are larger, but for documents of a line: 0.5 kB each up to 100,000 (benchmarks/scale_ray.py).
 
 Decisions
 1. What is embedded twice was in flight: an actor makes vectors durable after each EMBED_ROWS. So after a kill of
