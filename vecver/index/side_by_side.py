@@ -3,8 +3,8 @@
 Decisions
 1. FAISS and the kernels release Python's lock while they read a part, so threads are enough.
 2. Searches in flight share the cores: more threads than cores would only take turns. 10,000,000 rows of 64 dimensions
-   in three parts, two busy cores, p50: one caller 25.9 ms on one thread and 18.8 on two, exact 78 and 47; the CPU is
-   the same. Two and four callers who took two threads each had 8% and 4% fewer answers a second than with one.
+   in three parts on two cores: one caller 24.5 ms on one thread and 14.5 on two, with as much CPU. Two and four callers
+   who took two threads each had 8% and 4% fewer answers a second than with one.
 3. Threads are made for each search: 0.1 ms, where a large part takes more than one; a pool that outlives a search
    would be missing in a process that was forked.
 """
