@@ -30,6 +30,10 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from descendants import descendants
+
 import vecver
 
 HERE = Path(__file__).parent
@@ -327,7 +331,7 @@ def ingest_all(place: str) -> None:
 
 def tasks() -> list[int]:
     """The processes that cut documents at this moment."""
-    return processes(os.getpid(), b"ray::cut_documents")
+    return descendants(os.getpid(), b"ray::cut_documents")
 
 
 def embedded(log: Path) -> int:
@@ -338,31 +342,12 @@ def kill_one(process: subprocess.Popen[bytes], victim: str) -> bool:
     """Kill the driver, one of its actors, or a task that runs; False if there was none any more."""
     if process.poll() is not None:
         return False
-    actors = processes(os.getpid(), b"ray::RowWriter")
+    actors = descendants(os.getpid(), b"ray::RowWriter")
     found = {"driver": [process.pid], "actor": actors, "task": tasks()}[victim]
     with suppress(IndexError, ProcessLookupError):
         os.kill(random.choice(found), signal.SIGKILL)
         return True
     return False
-
-
-def processes(ancestor: int, title: bytes) -> list[int]:
-    """The processes below one whose title begins so."""
-    parents, titles = {}, {}
-    for place in Path("/proc").iterdir():
-        if place.name.isdigit():
-            try:
-                parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-                titles[int(place.name)] = (place / "cmdline").read_bytes()
-            except OSError:
-                continue
-
-    def below(process: int) -> bool:
-        while process in parents and process != ancestor:
-            process = parents[process]
-        return process == ancestor
-
-    return [process for process, words in titles.items() if words.startswith(title) and below(process)]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bucket_sources import Bucket
+from descendants import descendants
 from embedding_fleet import Answer, fleet
 from emulators import reachable
 from fake_gcs import FakeGcs
@@ -194,16 +195,8 @@ def wait_until_embedded(log: Path, count: int, runs: Callable[[], bool]) -> None
 
 
 def embedders_at_work() -> list[int]:
-    """The processes of the actors that embed."""
-    found = []
-    for place in Path("/proc").iterdir():
-        try:
-            title = (place / "cmdline").read_bytes() if place.name.isdigit() else b""
-        except OSError:
-            continue
-        if title.startswith(b"ray::RowWriter"):
-            found.append(int(place.name))
-    return found
+    """The processes of the actors that embed, of this test's Ray."""
+    return descendants(os.getpid(), b"ray::RowWriter")
 
 
 def test_a_killed_actor_costs_only_what_it_was_embedding(session: FakeGcs, tmp_path: Path) -> None:

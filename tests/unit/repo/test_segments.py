@@ -190,6 +190,18 @@ def test_one_datasets_first_rows_are_not_anothers_part() -> None:
     assert len(texts_of(repository.dataset("a"))) == 2048
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("file", ["lookup.npy", "documents.arrow"])
+def test_each_file_that_does_not_fit_is_a_full_disk(tmp_path: Path, file: str) -> None:
+    draft = Draft(LocalStore(tmp_path), None, THE_SPACE)
+    draft.add(draft.stage(DOCUMENTS), vectors_of(["one", "two", "two", "\0 ünï 日本 😀", "one"]))
+    (scratch,) = (tmp_path / "tmp").iterdir()
+    (scratch / file).symlink_to("/dev/full")
+    with pytest.raises(BackendError) as caught:
+        draft.finish()
+    assert caught.value.code == "store_full"
+
+
 def test_a_segment_ends_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vecver.repo.write.draft.MAX_ROWS", 2000)
     docs = open_on(MemoryStore()).dataset("a")

@@ -115,7 +115,10 @@ class SegmentWriter:
         ids = keys_array(documents.column("id")).copy()
         del documents  # 150 bytes a row, which sorting the keys need not hold
         columns = [_stacked(self._keys), _stacked(self._embedded), ids]
-        np.save(self._folder / "lookup.npy", np.concatenate([sorted_keys.order_of(keys) for keys in columns]))
+        order = np.concatenate([sorted_keys.order_of(keys) for keys in columns])
+        with open(self._folder / "lookup.npy", "wb") as lookup:  # `np.save` would not say that a disk is full
+            lookup.write(_npy_header(order.shape, "<u4"))
+            lookup.write(order.view(np.uint8).data)
 
     def _joined_documents(self) -> pa.Table:
         """All document rows in one piece; the pieces are let go."""
@@ -164,8 +167,8 @@ def _measured(path: Path) -> dict[str, Any]:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
-def _npy_header(shape: tuple[int, ...]) -> bytes:
+def _npy_header(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
     assert header.tell() == _NPY_HEADER, "an npy header of another length"
     return header.getvalue()
