@@ -33,8 +33,9 @@ from vecver.repo.refs import names, refs, tracking
 from vecver.repo.refs.refs import Refs
 from vecver.repo.rows import index_files
 from vecver.repo.rows.layout import Layout, layout_path, load_layout, save_layout
+from vecver.repo.rows.npy_file import array_of
 from vecver.repo.rows.schema import keys_array
-from vecver.repo.rows.segment import table_of, vectors_of
+from vecver.repo.rows.segment import table_of
 from vecver.repo.rows.segment_files import FILES, path_of
 from vecver.repo.rows.segment_writer import segment_manifest
 from vecver.repo.rows.sorted_keys import order_of
@@ -217,7 +218,7 @@ def _manifest(store: Store, segment: str, commit: Commit, chunks: int, documents
     if not all(content.values()):
         return
     files = {f: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for f, c in content.items()}
-    vectors = _tried(vectors_of, content["vectors.npy"])
+    vectors = _tried(array_of, content["vectors.npy"])
     if vectors is None:
         return
     manifest = segment_manifest(commit.recipe.space, chunks, documents, vectors, files)

@@ -19,7 +19,6 @@ Decisions
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from vecver.repo import objects
 from vecver.repo.rows import sorted_keys
 from vecver.repo.rows.arrow_file import MALFORMED, open_columns
 from vecver.repo.rows.cells import METADATA, POSITION, Cells, Spans, metadata_at, position_at, with_prefix
+from vecver.repo.rows.npy_file import array_of
 from vecver.repo.rows.segment_files import FILES, path_of
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Segment:
     @cached_property
     def vectors(self) -> Vectors:
         """`(n, dim)` float32, read-only, mapped."""
-        return self._read("vectors.npy", vectors_of)
+        return self._read("vectors.npy", array_of)
 
     @cached_property
     def keys(self) -> sorted_keys.Keys:
@@ -200,7 +200,7 @@ class Segment:
     def orders(self) -> list[npt.NDArray[np.uint32]]:
         """The rows of `keys`, `embedded` and `document_ids`, each sorted by `sorted_keys.prefixes`."""
         n = self.chunk_count
-        return np.split(self._read("lookup.npy", vectors_of), [n, 2 * n])
+        return np.split(self._read("lookup.npy", array_of), [n, 2 * n])
 
     def listing_documents(self, row: int) -> list[int] | None:
         """The document rows that list a chunk row; None while that is not worth knowing, see `listed_by`."""
@@ -292,11 +292,3 @@ def table_of(buffer: memoryview) -> pa.Table:
     import pyarrow as pa
 
     return pa.ipc.open_file(buffer).read_all()
-
-
-def vectors_of(buffer: memoryview) -> npt.NDArray[Any]:
-    """The array in the bytes of an .npy file, mapped."""
-    stream = io.BytesIO(buffer[:4096])
-    np.lib.format.read_magic(stream)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    return np.frombuffer(buffer, dtype, offset=stream.tell()).reshape(shape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import math
 import shutil
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from vecver.digest import canonical_json, digest_json
 from vecver.repo import objects
-from vecver.repo.rows import sorted_keys
+from vecver.repo.rows import npy_file, sorted_keys
 from vecver.repo.rows.schema import CHUNKS, DOCUMENTS, keys_array
 from vecver.repo.rows.segment import BLOCK_ROWS, Segment
 from vecver.repo.rows.segment_files import FILES, path_of
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from vecver.store import Store
 
 MAX_ROWS = 1 << 22  # chunk rows after which a writer begins another segment: 3 GB of memory at most
-_NPY_HEADER = 128  # bytes; room for every shape we write
 _NEW = "a new segment"
 
 
@@ -42,7 +40,7 @@ class SegmentWriter:
         self._folder = store.scratch()
         with writing(_NEW, self._folder):
             self._vectors: BinaryIO = open(self._folder / "vectors.npy", "wb")  # noqa: SIM115 (closed by `discard`)
-            self._vectors.write(b"\0" * _NPY_HEADER)
+            self._vectors.write(b"\0" * npy_file.HEADER_BYTES)
             self._chunks_file = pa.OSFile(str(self._folder / "chunks.arrow"), "wb")
             self._chunks = pa.ipc.new_file(self._chunks_file, CHUNKS)
         self._max_norm = 0.0
@@ -102,7 +100,7 @@ class SegmentWriter:
     def _finish_files(self) -> None:
         self._write_chunks(1)
         self._vectors.seek(0)
-        self._vectors.write(_npy_header((self.chunk_count, self._space.dim)))
+        self._vectors.write(npy_file.header((self.chunk_count, self._space.dim), "<f4"))
         self._vectors.close()
         self._chunks.close()
         self._chunks_file.close()
@@ -117,7 +115,7 @@ class SegmentWriter:
         columns = [_stacked(self._keys), _stacked(self._embedded), ids]
         order = np.concatenate([sorted_keys.order_of(keys) for keys in columns])
         with open(self._folder / "lookup.npy", "wb") as lookup:  # `np.save` would not say that a disk is full
-            lookup.write(_npy_header(order.shape, "<u4"))
+            lookup.write(npy_file.header(order.shape, "<u4"))
             lookup.write(order.view(np.uint8).data)
 
     def _joined_documents(self) -> pa.Table:
@@ -165,10 +163,3 @@ def _max_norm(vectors: Vectors) -> float:
 def _measured(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
-
-
-def _npy_header(shape: tuple[int, ...], kind: str = "<f4") -> bytes:
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": kind, "fortran_order": False, "shape": shape})
-    assert header.tell() == _NPY_HEADER, "an npy header of another length"
-    return header.getvalue()
