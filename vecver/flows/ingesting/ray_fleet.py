@@ -269,7 +269,7 @@ class Fleet:
         """Let the new rows of a batch wait for their actors."""
         sound = part.cut.sound(part.refused)
         new = np.zeros(len(part.cut.keys), bool)
-        new[sound[part.cut.owners]] = accept(part.cut.without(part.refused))
+        new[sound[part.cut.owners]] = accept(part.cut.only(sound, part.refused))
         documents = int(sound.sum())
         for seat, ref, here, has_documents in part.seats_of(self._seats):
             if rows := int(new[here].sum()) + documents * has_documents:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vecver import pipeline
+from vecver.cores import usable_cores
 from vecver.errors import BackendError, InvalidInputError, NotFoundError
 from vecver.flows.embedding import OpenEmbedder, may_refuse
 from vecver.flows.ingesting.changes import memo_of
@@ -88,9 +89,8 @@ class CutPart:
             mask[self.owners[[name.tobytes() in refused for name in self.embedded]]] = False
         return mask
 
-    def without(self, refused: Mapping[bytes, str]) -> CutPart:
-        """The part without the documents that have a text that was refused; these are failures of it."""
-        sound = self.sound(refused)
+    def only(self, sound: Mask, refused: Mapping[bytes, str]) -> CutPart:
+        """The part with its `sound` documents; the others, which have a text that was refused, are failures of it."""
         if sound.all():
             return self
         chunks = sound[self.owners]
@@ -179,7 +179,7 @@ def use_cores(on_node: int) -> None:
     if os.environ.get("OMP_NUM_THREADS") == "1":
         del os.environ["OMP_NUM_THREADS"]
         if on_node > 1:
-            os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // on_node))
+            os.environ["OMP_NUM_THREADS"] = str(max(1, usable_cores() // on_node))
 
 
 # -- tasks ----------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def cut_documents(driver: tuple[str, str], plan: bytes, number: int, originals: 
         documents=rows.documents.column("document").to_pylist(),
         read=len(originals),
         failures=[(o.source, failure, memo_of(o, here.plan.recipe)) for o, failure in cut.failures],
-        memos=[memo_of(o, here.plan.recipe) for o, *_ in cut.readable if may_refuse(here.means.embedder)],
+        memos=[memo_of(o, here.plan.recipe) for o, *_ in cut.readable] if may_refuse(here.means.embedder) else [],
         coverage={o.document: p.coverage for o, p, _ in cut.readable if p.coverage},
         longer=cut.longer,
         ids=keys_array(rows.documents.column("id")),

@@ -113,8 +113,8 @@ class Connection:
 
     # -- collections ----------------------------------------------------------------------------
 
-    def create(self, name: str, dim: int, metric: Metric, *, flat: bool, load: bool = True) -> tuple[str, str]:
-        """A new, empty collection; gives Milvus' names of its metric and its index. `load`: it can be searched now."""
+    def create(self, name: str, dim: int, metric: Metric, *, flat: bool, load: bool = True) -> None:
+        """Make an empty collection. `load`: it can be searched now."""
         from pymilvus import DataType
 
         check_dimensions(dim)
@@ -133,7 +133,6 @@ class Connection:
         self._asked(name, self._client.create_index, index_params=indexes, sync=False)  # there are no rows to wait for
         if load:
             self._asked(name, self._client.load_collection, timeout=max(self._timeout, _LOAD_SECONDS))
-        return measure, kind
 
     def load(self, name: str) -> None:
         """Make the rows of a collection searchable that has not been loaded yet."""
