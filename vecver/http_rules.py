@@ -1,17 +1,21 @@
-"""Rules that every HTTP client here follows: which URLs are accepted, how long to wait, and keys kept out of messages.
-
-It makes no request and knows no server. `wire.py` and `pipeline/embedders/endpoint.py` use it.
+"""Rules that every HTTP client here follows: which URLs and keys are accepted, how long to wait, and keys kept out of
+messages. It makes no request and knows no server.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from vecver.errors import InvalidInputError
+
 MASK = "***"  # stands where a key was
+_BEFORE_URL = re.compile(r"@(?=https?://)", re.IGNORECASE)
+_LIKE_ADDRESS = re.compile(r"@([^@]*[:/]|localhost$)")  # a model's revision has neither
 
 
 def is_base_url(url: Any) -> bool:
@@ -23,6 +27,32 @@ def is_base_url(url: Any) -> bool:
     except (ValueError, AttributeError):
         return False
     return valid and parts.username is None and not parts.query and not parts.fragment
+
+
+def model_and_url(text: str) -> tuple[str, str]:
+    """The two sides of MODEL@URL; "" for a URL that is not there.
+
+    Raises ValueError if an address follows that has no http://: the model would be asked for at its usual address.
+    """
+    model, *rest = _BEFORE_URL.split(text, 1)
+    if _LIKE_ADDRESS.search(model):
+        raise ValueError(f"{text!r} has an address without http://")
+    return model, rest[0] if rest else ""
+
+
+def checked_key(api_key: str | None, whose: str, setting: str) -> str:
+    """The API key as a header holds it; "" for none. Files and secrets often end it with a line break.
+
+    Raises InvalidInputError, which names the `setting` but not the key.
+    """
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise InvalidInputError(
+            f"the API key of the {whose} has characters that cannot be sent",
+            code="bad_api_key",
+            hint=f"look for stray characters in {setting}: a key is printable ASCII",
+        )
+    return key
 
 
 def retry_after(headers: Mapping[str, str], default: float) -> float:

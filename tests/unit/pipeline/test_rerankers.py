@@ -117,6 +117,8 @@ def test_no_endpoint_is_an_error() -> None:
         ("", "unknown_reranker"),
         ("http://127.0.0.1:1/rerank", "unknown_reranker"),
         ("vllm:m", "bad_reranker_url"),
+        ("cohere:m@gpu1:8000/rerank", "bad_reranker_url"),  # with the key it would be asked at api.cohere.com
+        ("jina:m@localhost", "bad_reranker_url"),
         ("tei:ftp://h/rerank", "bad_reranker_url"),
         ("tei:http://user:secret@h/rerank", "bad_reranker_url"),
         ("tei:http://h/rerank?key=secret", "bad_reranker_url"),
@@ -129,6 +131,14 @@ def test_a_name_that_opens_nothing_is_an_error(model: str, code: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         open_reranker(Reranker(model))
     assert caught.value.code == code and caught.value.hint and "secret" not in str(caught.value)
+
+
+def test_a_key_may_end_in_a_line_break_and_must_fit_into_a_header(server: rerank_server.Server) -> None:
+    open_reranker(Reranker(named(server), api_key="secret\r\n")).scores("question", ["text"], 5)
+    for key in ("secr\u00e9t", "my\nsecret"):
+        with pytest.raises(InvalidInputError) as caught:
+            open_reranker(Reranker(named(server), api_key=key))
+        assert caught.value.code == "bad_api_key" and "secr" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_the_fingerprint_is_that_of_endpoint_and_model(server: rerank_server.Server) -> None:

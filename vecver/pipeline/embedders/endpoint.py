@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecver.errors import BackendError, InvalidInputError, SpaceMismatchError, missing_package
-from vecver.http_rules import is_base_url, masked, retry_after
+from vecver.http_rules import checked_key, is_base_url, masked, retry_after
 from vecver.model import Json
 from vecver.pipeline.embedders.shapes import SHAPES, WrongCount
 
@@ -68,7 +68,8 @@ class Endpoint:
         """Asks nothing. Raises InvalidInputError (a URL that carries a secret, a missing package)."""
         self.url = _checked(url, kind)
         self.dim = dim
-        self._shape, self._model, self._key = SHAPES[kind], model, _checked_key(api_key)
+        self._shape, self._model = SHAPES[kind], model
+        self._key = checked_key(api_key, "embedder", "VECVER_API_KEY or api_key")
         self._client = _client(self.url, self._key)
         self._answers_as: str | None = None  # the model's name in its answers
 
@@ -191,18 +192,6 @@ def _checked(url: Any, kind: str) -> str:
             hint=f"write {kind}:MODEL@https://host/v1, with commas between several, and give the key as api_key",
         )
     return str(url).rstrip("/")
-
-
-def _checked_key(api_key: str | None) -> str:
-    """The API key as a header holds it; "" for none. Files and secrets often end it with a line break."""
-    key = (api_key or "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise InvalidInputError(
-            "the API key of the embedder has characters that cannot be sent",
-            code="bad_api_key",
-            hint="look for stray characters in VECVER_API_KEY or api_key: a key is printable ASCII",
-        )
-    return key
 
 
 def _checked_vector(vector: Any) -> list[Any]:

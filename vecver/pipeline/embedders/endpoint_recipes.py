@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 
 from vecver.errors import InvalidInputError
+from vecver.http_rules import model_and_url
 from vecver.model import Json
 from vecver.pipeline.embedders.shapes import SHAPES
 
-_BEFORE_URL = re.compile(r"@(?=https?://)", re.IGNORECASE)
 _BETWEEN_URLS = re.compile(r",\s*(?=https?://)", re.IGNORECASE)
-_LIKE_ADDRESS = re.compile(r"@([^@]*[:/]|localhost$)")  # a model's revision has neither
 UNSEEN = {"urls", "probe"}  # fields of a recipe that are not part of the fingerprint
 
 
@@ -36,14 +35,15 @@ def recipe_of(spec: str) -> Json | None:
     kind, _, target = spec.partition(":")
     if kind not in SHAPES or not target:
         return None
-    model, *rest = _BEFORE_URL.split(target, 1)
-    if _LIKE_ADDRESS.search(model):
+    try:
+        model, addresses = model_and_url(target)
+    except ValueError as error:
         raise InvalidInputError(
             f"the address of the {kind} endpoint begins with neither http:// nor https://",
             code="bad_embedder_url",
             hint=f"write {kind}:MODEL@http://HOST:PORT/PATH",
-        )
-    listed = _BETWEEN_URLS.split(rest[0]) if rest else [SHAPES[kind].url]
+        ) from error
+    listed = _BETWEEN_URLS.split(addresses) if addresses else [SHAPES[kind].url]
     urls = list(dict.fromkeys(url.strip().rstrip("/") for url in listed))
     if not model or not urls[0]:
         return None

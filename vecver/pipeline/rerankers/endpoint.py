@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecver.digest import digest_json
 from vecver.errors import BackendError, InvalidInputError, missing_package
-from vecver.http_rules import is_base_url, masked
+from vecver.http_rules import checked_key, is_base_url, masked
 
 if TYPE_CHECKING:
     import httpx2
@@ -50,15 +50,16 @@ class Endpoint:
     """A reranking model behind an HTTP endpoint."""
 
     def __init__(self, api: str, model: str, url: str, api_key: str = "") -> None:
-        """Makes no request. Raises InvalidInputError (URL, no model's name, a missing package)."""
-        self._api, self._model, self._url, self._key = api, model, _checked(url, api), api_key
+        """Makes no request. Raises InvalidInputError (URL, key, no model's name, a missing package)."""
+        self._api, self._model, self._url = api, model, _checked(url, api)
+        self._key = checked_key(api_key, "reranker", "api_key or what VECVER_RERANKERS names")
         if api != "tei" and not model:
             raise InvalidInputError(
                 f"{api} has several models, and none was named",
                 code="unknown_reranker",
                 hint=f"write {api}:MODEL@{self._url}",
             )
-        self._client = _client(api_key)
+        self._client = _client(self._key)
         self.name = f"{api}:{model}@{self._url}" if model else f"{api}:{self._url}"
         self.fingerprint = digest_json({"name": "endpoint", "api": api, "model": model, "url": self._url})[:32]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from vecver.errors import InvalidInputError
+from vecver.http_rules import model_and_url
 from vecver.model import OpenedReranker, Reranker
 from vecver.near import near
 from vecver.pipeline.rerankers.endpoint import APIS, Endpoint
@@ -28,10 +29,17 @@ def open_reranker(reranker: Reranker) -> OpenedReranker:
     if kind in ("http", "https"):
         raise _unknown(reranker.model, f"say which API it has: tei:{reranker.model} or vllm:MODEL@{reranker.model}")
     if colon and kind in APIS:
-        model, at, url = target.partition("@http")
         if kind == "tei":
             return Endpoint(kind, "", target, reranker.api_key)
-        return Endpoint(kind, model, f"http{url}" if at else APIS[kind], reranker.api_key)
+        try:
+            model, url = model_and_url(target)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"the address of the {kind} endpoint begins with neither http:// nor https://",
+                code="bad_reranker_url",
+                hint=f"write {kind}:MODEL@http://HOST:PORT/rerank",
+            ) from error
+        return Endpoint(kind, model, url or APIS[kind], reranker.api_key)
     if colon and near(kind, APIS):
         raise _unknown(reranker.model, f"did you mean {near(kind, APIS)[0]}:{target}?")
     if not reranker.model.strip():
