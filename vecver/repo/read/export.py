@@ -49,6 +49,7 @@ from vecver.repo.read.snapshot import Snapshot
 from vecver.repo.rows import schema
 from vecver.repo.rows.cells import POSITION, Cells
 from vecver.repo.rows.layout import Layout, Live
+from vecver.repo.rows.npy_file import array_of
 from vecver.repo.rows.positions import FIELDS, chunk_columns, column_type
 from vecver.repo.rows.root_rows import chunk_lanes, document_lanes
 from vecver.repo.rows.roots import Roots, lanes_of_matrix
@@ -56,6 +57,7 @@ from vecver.repo.rows.schema import KEY, keys_array, taken
 from vecver.repo.rows.segment import Segment
 from vecver.repo.rows.sorted_keys import Keys, Rows, order_of
 from vecver.repo.rows.table_cells import table_columns
+from vecver.store.mapping import map_file
 
 ROW_FILES: tuple[str, ...] = (
     "chunks.parquet",
@@ -288,7 +290,7 @@ class ExportedRows(Segment):
 
     @cached_property
     def vectors(self) -> Vectors:
-        return np.asarray(np.load(self._folder / "vectors.npy", mmap_mode="r"))
+        return array_of(map_file(self._folder / "vectors.npy"))
 
     @cached_property
     def orders(self) -> list[npt.NDArray[np.uint32]]:
