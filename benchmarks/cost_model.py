@@ -2,9 +2,9 @@
 
     python benchmarks/cost_model.py [--core-hour 0.04 ...] [--write]      --write: into docs/concepts/scale.md
 
-Nobody has run these sizes. MEASURED holds what one machine showed, each with the command that showed it; PRICES are
-assumptions to be replaced by your own. The rest is arithmetic: what grew linearly from 1 to 10 million chunks goes on
-so, and a search asks one index after the other for every 4.2 million rows, as many at once as there are cores.
+Nobody has run these sizes. `Measured` holds what one machine took, each number with the command that measures it;
+`Prices` are assumptions: replace them by your own. The rest is arithmetic: what grew linearly from 1 to 10 million
+chunks goes on so, and a search asks an index for every 4.2 million rows, as many at once as there are cores.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ BEGIN, END = "<!-- benchmarks/cost_model.py -->\n", "<!-- end -->\n"
 SIZES = (100_000_000, 1_000_000_000)
 SEGMENT = 1 << 22  # rows of a segment, after `optimize`
 HOURS = 730  # of a month
+DIM, CORES, REPLICAS = 384, 32, 3
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Measured:
     `growth.py --sizes 1000000 --dim 384`; rows cost as much each at 10,000,000 x 64 as at 1,000,000 x 64, unless said.
     """
 
-    ingest_us: float = 77.0  # of CPU a chunk, vectors given, index and postings included
+    ingest_us: float = 77.0  # CPU a chunk that brings its vector; its index and postings are built too
     optimize_us: float = 40.0  # of CPU a chunk: 37 at 1,000,000; training an index takes a little more a row
     check_us: float = 9.0  # of CPU a chunk: 8.4, and 7% more at 10,000,000
     search_ms: float = 8.1  # a segment of 4.2 million rows, k = 10, warm: 2.9 for 1,000,000, and 2.8 times as much
@@ -76,10 +77,10 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def page(seen: Measured, prices: Prices) -> str:
+def page(measured: Measured, prices: Prices) -> str:
     """The tables, in Markdown."""
-    made = [making(seen, prices, chunks) for chunks in SIZES]
-    served = [serving(seen, prices, chunks) for chunks in SIZES]
+    made = [making(measured, prices, chunks) for chunks in SIZES]
+    served = [serving(measured, prices, chunks) for chunks in SIZES]
     return "\n".join([*table("to make", made), "", *table("to serve", served), ""])
 
 
@@ -91,54 +92,61 @@ def table(name: str, columns: list[dict[str, str]]) -> Iterator[str]:
         yield f"| {key} | {' | '.join(column[key] for column in columns)} |"
 
 
-def making(seen: Measured, prices: Prices, chunks: int) -> dict[str, str]:
-    """What it takes to have a version of so many chunks, and the next one."""
-    embed = chunks * seen.embed_ms / 3.6e6  # hours of a core
+def making(measured: Measured, prices: Prices, chunks: int) -> dict[str, str]:
+    """What it takes to make a version of so many chunks, and to commit the next one."""
+    embedding = chunks * measured.embed_ms / 3.6e6  # hours of a core
     tokens = chunks * prices.tokens / 1e6 * prices.million_tokens
-    writes = seen.commit_requests * prices.writes / 1000
+    commit_price = measured.commit_requests * prices.writes / 1000
     return {
-        "ingest, vectors given, one core": hours(chunks * seen.ingest_us / 3.6e9),
-        "embedding: MiniLM on 32 cores; by a service": f"{hours(embed / 32)}, {dollars(embed * prices.core_hour)}; "
-        f"{dollars(tokens)}",
-        "`optimize`, one core": hours(chunks * seen.optimize_us / 3.6e9),
-        "`check`, one core": hours(chunks * seen.check_us / 3.6e9),
-        "on disk": size(chunks * seen.row_bytes),
-        "in a bucket, a month": dollars(chunks * seen.row_bytes / 1e9 * prices.objects),
-        "a commit of 1,000 chunks to a bucket": f"{seen.commit_requests} requests, {100 * writes:.2f} ¢, "
-        f"{seen.commit_ms:.0f} ms, and up to {size(chunks / 8)} of masks",
+        "ingest of chunks that bring their vectors, one core": hours(chunks * measured.ingest_us / 3.6e9),
+        f"embedding by MiniLM on {CORES} cores; by a service": (
+            f"{hours(embedding / CORES)}, {dollars(embedding * prices.core_hour)}; {dollars(tokens)}"
+        ),
+        "`optimize`, one core": hours(chunks * measured.optimize_us / 3.6e9),
+        "`check`, one core": hours(chunks * measured.check_us / 3.6e9),
+        "on disk": size(chunks * measured.row_bytes),
+        "in a bucket, a month": dollars(chunks * measured.row_bytes / 1e9 * prices.objects),
+        "a commit of 1,000 chunks to a bucket": (
+            f"{measured.commit_requests} requests, {100 * commit_price:.2f} ¢, {measured.commit_ms:.0f} ms, "
+            f"and up to {size(chunks / 8)} of masks"
+        ),
     }
 
 
-def serving(seen: Measured, prices: Prices, chunks: int) -> dict[str, str]:
-    """What it takes to answer from it: on one machine, by three replicas over a bucket, by Milvus."""
-    cores, segments = 32, math.ceil(chunks / SEGMENT)
-    needed, quick = chunks * (seen.hot_bytes + 1 / 8), chunks * 4 * 384
-    disk, alone = chunks * seen.row_bytes, segments * seen.search_ms
-    beside = math.ceil(segments / cores) * seen.search_ms
-    machine = cores * HOURS * prices.core_hour + (needed + quick) / 1e9 * prices.memory + disk / 1e9 * prices.disk
-    followed = seen.follow_requests * HOURS * 3600 / 2
-    nodes = chunks * seen.hnsw_bytes
+def serving(measured: Measured, prices: Prices, chunks: int) -> dict[str, str]:
+    """What it takes to answer from it: on one machine, by replicas over a bucket, by Milvus."""
+    segments = math.ceil(chunks / SEGMENT)
+    index_bytes, vector_bytes = chunks * (measured.hot_bytes + 1 / 8), chunks * 4 * DIM
+    disk, graph_bytes = chunks * measured.row_bytes, chunks * measured.hnsw_bytes
+    search_ms = segments * measured.search_ms
+    search_ms_on_all = math.ceil(segments / CORES) * measured.search_ms
+    searches = 1000 * CORES / search_ms
+    follow_requests = measured.follow_requests * HOURS * 3600 / 2
     bucket = disk / 1e9 * prices.objects
+    machine = (
+        CORES * HOURS * prices.core_hour + (index_bytes + vector_bytes) / 1e9 * prices.memory + disk / 1e9 * prices.disk
+    )
+    milvus = graph_bytes / 1e9 * prices.memory + graph_bytes / 8e9 * HOURS * prices.core_hour + bucket
     return {
-        f"**one machine** of {cores} cores: memory that must be there; that keeps vectors at hand": (
-            f"{size(needed)}; {size(needed + quick)}"
+        f"**one machine** of {CORES} cores: memory for the index; for the vectors too": (
+            f"{size(index_bytes)}; {size(index_bytes + vector_bytes)}"
         ),
-        "one search: on all cores, if they read memory as fast as one; on one": f"{beside:,.0f} ms; {alone:,.0f} ms",
-        "searches a second, all cores busy": two_digits(1000 * cores / alone),
-        "a month, with memory that keeps vectors at hand": dollars(machine),
-        "**three replicas over a bucket**: of each, memory; cache on disk; time to fill it at 1 GB/s": (
-            f"{size(needed)}; {size(disk)}; {hours(disk / seen.open_bytes_a_second / 3600)}"
+        "one search on one core": f"{search_ms:,.0f} ms",
+        "one search on all cores, if the memory keeps up with them": f"{search_ms_on_all:,.0f} ms",
+        "searches a second on all cores": two_digits(searches),
+        "a month, with memory for the vectors": dollars(machine),
+        f"**{REPLICAS} replicas over a bucket**: index in memory; cache on disk; time to fill it at 1 GB/s": (
+            f"{size(index_bytes)}; {size(disk)}; {hours(disk / measured.open_bytes_a_second / 3600)}"
         ),
-        "requests until then": f"{seen.open_requests * segments:,}",
-        "searches a second": two_digits(3000 * cores / alone),
-        "requests a month for each name that a replica follows": f"{followed / 1e6:.1f} million, "
-        f"{dollars(followed / 1000 * prices.reads)}",
-        "a month, three such replicas": dollars(3 * machine + bucket),
-        "**Milvus**: memory of the query nodes (HNSW)": size(nodes),
-        "first publication through one server: upserts": hours(chunks / seen.upserts_a_second / 3600),
-        "a month: that memory, a core for each 8 GB, the bucket": dollars(
-            nodes / 1e9 * prices.memory + nodes / 8e9 * HOURS * prices.core_hour + bucket
+        "requests that fill the cache": f"{measured.open_requests * segments:,}",
+        "searches a second": two_digits(REPLICAS * searches),
+        "requests a month for each name that a replica follows": (
+            f"{follow_requests / 1e6:.1f} million, {dollars(follow_requests / 1000 * prices.reads)}"
         ),
+        f"a month, {REPLICAS} such machines and the bucket": dollars(REPLICAS * machine + bucket),
+        "**Milvus**: memory of the query nodes (HNSW)": size(graph_bytes),
+        "the first publication, by upserts through one server": hours(chunks / measured.upserts_a_second / 3600),
+        "a month: that memory, a core for each 8 GB, the bucket": dollars(milvus),
     }
 
 

@@ -11,6 +11,7 @@ the graph. The server is the one on this machine, so both sides share its cores.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -44,7 +45,7 @@ def server_seconds() -> float:
         try:
             if status.with_name("cmdline").read_bytes().split(b"\0")[0].endswith(b"bin/milvus"):
                 fields = status.read_text().rsplit(")", 1)[1].split()
-                total += (int(fields[11]) + int(fields[12])) / 100
+                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except OSError:
             continue
     return total
@@ -62,21 +63,21 @@ def measured(action: Callable[[], Any]) -> tuple[Any, tuple[float, float, float]
     began = time.perf_counter(), time.process_time(), server_seconds()
     result = action()
     ended = time.perf_counter(), time.process_time(), server_seconds()
-    wall, own, server = (after - before for before, after in zip(began, ended, strict=True))
-    return result, (wall, own, server)
+    wall, client, server = (after - before for before, after in zip(began, ended, strict=True))
+    return result, (wall, client, server)
 
 
-def told(goals: Goals, name: str, args: argparse.Namespace, docs: vecver.Dataset, bulk: str | None) -> None:
+def report_publish(goals: Goals, name: str, args: argparse.Namespace, docs: vecver.Dataset, bulk: str | None) -> None:
     """Publish once, and say what it took."""
-    publication, (wall, own, server) = measured(lambda: docs.publish(bulk=bulk))
-    _, (more, _, later) = measured(lambda: indexed(docs, publication.collection))
+    publication, (wall, client, server) = measured(lambda: docs.publish(bulk=bulk))
+    _, (index_wall, _, index_server) = measured(lambda: indexed(docs, publication.collection))
     shape = f"{args.rows:,} x {args.dim}"
     goals.see(f"{name}, {shape}: rows a second, wall", "", f"{args.rows / wall:,.0f} ({wall:.1f} s)")
-    goals.see(f"{name}, {shape}: CPU of the client, of the server", "", f"{own:.1f}, {server:.1f} s")
+    goals.see(f"{name}, {shape}: CPU of the client, of the server", "", f"{client:.1f}, {server:.1f} s")
     goals.see(
         f"{name}, {shape}: until all is indexed too; CPU of the server",
         "",
-        f"{wall + more:.1f}; {server + later:.1f} s",
+        f"{wall + index_wall:.1f}; {server + index_server:.1f} s",
     )
 
 
@@ -97,8 +98,6 @@ def main() -> None:
 
 def compare(goals: Goals, args: argparse.Namespace, folder: Path) -> None:
     """The same version from two copies of a repository, into one server."""
-    import os
-
     uri = args.uri or os.environ["VECVER_TEST_MILVUS"]
     vecver.open(folder / "bulk", create=True).dataset("d").ingest(
         rows_of(args.rows, args.dim), space="s", metric="cosine"
@@ -106,16 +105,16 @@ def compare(goals: Goals, args: argparse.Namespace, folder: Path) -> None:
     shutil.copytree(folder / "bulk", folder / "upserts")
     bulk, upserts = (vecver.open(folder / name, milvus=uri).dataset("d") for name in ("bulk", "upserts"))
     for last in [False] * (args.rounds - 1) + [True]:
-        told(goals, "upserts", args, upserts, None)
-        told(goals, "bulk import", args, bulk, str(folder / "storage"))
+        report_publish(goals, "upserts", args, upserts, None)
+        report_publish(goals, "bulk import", args, bulk, str(folder / "storage"))
         if not last:
             upserts.unpublish("main")
             bulk.unpublish("main")
-    asked = [row["vector"] for row in rows_of(QUERIES, args.dim)]
-    true = bulk.search(asked, k=K, exact=True)
+    queries = [row["vector"] for row in rows_of(QUERIES, args.dim)]
+    true = bulk.search(queries, k=K, exact=True)
     for name, docs in (("upserts", upserts), ("bulk import", bulk)):
-        exact = docs.search(asked, k=K, exact=True, engine="milvus")
-        found = docs.search(asked, k=K, engine="milvus")
+        exact = docs.search(queries, k=K, exact=True, engine="milvus")
+        found = docs.search(queries, k=K, engine="milvus")
         same = sum(one.hits == other.hits for one, other in zip(exact, true, strict=True))
         hits = sum(len({h.key for h in one} & {h.key for h in other}) for one, other in zip(found, true, strict=True))
         goals.see(
